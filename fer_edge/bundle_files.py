@@ -16,17 +16,17 @@ from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.limits import MODEL_BYTES
 from fer_edge.termination import cleaned_up_when_terminated
 
+# names of a bundle's files; other files in its folder are the user's
+_OWN = {
+    *("bundle.json", "model.tflite", "golden.npz", "parity.json", "calibration.json", "history.json", "synthetic.npz"),
+    *("CARD.md", "float.keras", "float.h5", "float.hdf5", "float.tflite"),
+}
+
 
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-_OWN = {
-    *("bundle.json", "model.tflite", "golden.npz", "parity.json", "calibration.json", "history.json", "synthetic.npz"),
-    *("CARD.md", "float.keras", "float.h5", "float.hdf5", "float.tflite"),
-}
 
 
 def is_of_bundle(name: str) -> bool:

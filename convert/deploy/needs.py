@@ -16,8 +16,8 @@ from fer_edge import instance_name
 from fer_edge.errors import UsageError
 from fer_edge.text_cleaning import clean
 
-# setting: the extra that it needs, and whether the service needs the local networks for it
 _BUNDLE = "bundle"
+# setting: the extra that it needs, and whether the service needs the local networks for it
 _OF_SETTINGS = {
     "mqtt": ("mqtt", True),
     "metrics": ("metrics", True),

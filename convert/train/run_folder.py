@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +11,7 @@ from convert.train.checkpoints import require_checkpoint
 from convert.train.history import TrainingHistory
 from fer_edge.bundle import Bundle
 from fer_edge.errors import UsageError
+from fer_edge.journal.segments import lock_folder
 from fer_edge.shipped_bundles import SHIPPED, shipped_path
 
 _REPLACED = ("model.keras", "float.keras", "bundle.json", "history.json")
@@ -62,25 +62,27 @@ def held_run(out: Path, resume: bool, is_first: bool = True) -> Iterator[None]:
         return
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     out.mkdir(parents=True, exist_ok=True)
-    held = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
+    held: int | None = None
     try:
-        _lock(held, out)
+        held = _locked(out)
         may_go_on(out)  # another run may have ended meanwhile
         yield
     finally:
-        os.close(held)
+        if held is not None:
+            os.close(held)
         for folder in made:
             with suppress(OSError):  # one with files stays
                 folder.rmdir()
 
 
-def _lock(folder: int, out: Path) -> None:
+def _locked(out: Path) -> int | None:
+    """The descriptor that holds the folder; None on a file system without locks."""
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lock_folder(out)
     except BlockingIOError as error:
         raise UsageError(f"another training writes into {out}; wait for its end, or name another --out") from error
-    except OSError:  # a file system without locks
-        pass
+    except OSError:
+        return None
 
 
 def refuse_used(out: Path) -> None:

@@ -26,10 +26,8 @@ if TYPE_CHECKING:
 _ASSUMED_FPS = 25.0  # of a recording that states no rate; FFmpeg assumes the same
 _MOST_FPS = 1e6  # a stated rate beyond is none
 _MOST_POSITION_MS = 1e12
-_GAP_S, _GAP_INTERVALS = (
-    1.0,
-    10.0,
-)  # a longer time without a frame, in seconds and in intervals of the frame rate, is named
+# a longer time without a frame, in seconds and in intervals of the frame rate, is named
+_GAP_S, _GAP_INTERVALS = 1.0, 10.0
 _WHOLE_SHARE = 0.95  # share of the stated frames or length from which a recording counts as read to its end
 _JPEG_START = b"\xff\xd8\xff"
 

@@ -96,12 +96,14 @@ def add_dropped_frame(tally: Tally, mono_ns: int, counts: FrameCounts) -> tuple[
     return replace(tally, arrivals=tally.arrivals.add(mono_ns, processed=False), missing=False), bodies
 
 
-def settle_tally(tally: Tally, mono_ns: int, counts: FrameCounts) -> tuple[Tally, list[TallyBody]]:
-    """The tally up to a moment at which the run is paused, as `update_tally`: no next frame decides what the time counts as.
+def settle_tally(
+    tally: Tally, mono_ns: int, counts: FrameCounts, paused: bool = False
+) -> tuple[Tally, list[TallyBody]]:
+    """The tally up to the beginning of a pause, or the end, as `update_tally`: no next frame decides what the time counts as.
 
     The time after the last frame counts as without a face.
     """
-    return _advance(tally, (), mono_ns, counts, _time_kind(False, _is_late(tally, mono_ns)))
+    return _advance(tally, (), mono_ns, counts, _time_kind(paused, _is_late(tally, mono_ns)))
 
 
 def end_tally(tally: Tally, counts: FrameCounts) -> tuple[Tally, list[TallyBody]]:
@@ -113,8 +115,7 @@ def end_tally(tally: Tally, counts: FrameCounts) -> tuple[Tally, list[TallyBody]
 
 def finish_tally(tally: Tally, mono_ns: int, counts: FrameCounts, paused: bool = False) -> list[TallyBody]:
     """The bodies of the `tally` events up to the end of the run; the time after the last frame counts as without a face."""
-    late = _is_late(tally, mono_ns)
-    tally, bodies = _advance(tally, (), mono_ns, counts, _time_kind(paused, late))
+    tally, bodies = settle_tally(tally, mono_ns, counts, paused)
     return [*bodies, _tally_body(tally, counts)] if tally.upto_ns > tally.start_ns else bodies
 
 

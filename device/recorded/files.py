@@ -13,7 +13,8 @@ from pathlib import Path
 
 from device.clock import wall_s
 from device.default_folders import expand_user
-from device.recorded.remote import RemoteFile, find_remote, is_remote, shown_address
+from device.recorded.remote import RemoteFile, find_remote
+from device.recorded.remote_address import is_remote, shown_address
 from device.recorded.summary import AnnotatedFile, FileState, LabelSummary, Provenance
 from fer_edge.console import message
 from fer_edge.errors import UsageError

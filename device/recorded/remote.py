@@ -7,7 +7,6 @@ scheme, host and path are shown and stored.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,18 +17,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from device.recorded.remote_address import checked_address, is_web, shown_address
 from fer_edge.errors import CameraNotOpened, FerEdgeError, UsageError
 from fer_edge.folder_files import is_hidden, is_system_file
 from fer_edge.limits import ARCHIVE_MEMBERS, REMOTE_VIDEO_BYTES
 from fer_edge.media_files import is_video
 
-SCHEMES = ("s3", "gs", "http", "https")
 _PIECE_BYTES = 8 << 20  # that a video is fetched in
 _CONNECT_S, _READ_S = 30.0, 60.0  # the longest that a web server may take to connect, and between two pieces
 _MOST_FOLDERS_DEEP = 64
 _GONE = "it does not exist"
-_HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:]*)(:[0-9]{1,5})?")
-_PATH_SIGNS, _QUERY_SIGNS = re.compile(r"[/?#]"), re.compile(r"[?#]")
 _VERSION_FIELDS = ("ETag", "etag", "Content-MD5")
 _TIME_FIELDS = ("LastModified", "mtime", "updated", "Last-Modified")
 
@@ -56,29 +53,6 @@ class RemoteFiles:
     left_out: tuple[str, ...]
 
 
-def is_remote(path: Path | str) -> bool:
-    """Whether a path of the command line is an address in one of SCHEMES."""
-    scheme, separator, _ = path.partition("://") if isinstance(path, str) else ("", "", "")
-    return bool(separator) and scheme.lower() in SCHEMES
-
-
-def shown_address(url: str) -> str:
-    """The address without user and password, and of a web server without query, any of which may hold credentials.
-
-    Of a web address in which a sign of a password may stand behind the host by mistake, only the scheme is shown.
-    """
-    scheme, _, rest = url.partition("://")
-    if not _is_web(url):  # ? and # are signs of a key like any other
-        host, slash, key = rest.partition("/")
-        return f"{scheme}://{host.rpartition('@')[2]}{slash}{key}"
-    host = _PATH_SIGNS.split(rest, maxsplit=1)[0]
-    path = rest[len(host) :]
-    plain = host.rpartition("@")[2]
-    if "@" in path and not _HOST_AND_PORT.fullmatch(plain):
-        return f"{scheme}://…"
-    return f"{scheme}://{plain}{_QUERY_SIGNS.split(path, maxsplit=1)[0]}"
-
-
 def is_name_below(name: str) -> bool:
     """Whether a name that others wrote stays below the folder that it is joined to."""
     return bool(name) and "\0" not in name and not any(part in ("", ".", "..") for part in name.split("/"))
@@ -90,38 +64,20 @@ def find_remote(url: str) -> RemoteFiles:
     Below a folder a file is a video by the end of its name, for its first bytes would cost a request each. Raises UsageError
     when the address cannot be listed.
     """
-    url = _checked(url)
+    url = checked_address(url)
     with _explained(url, UsageError):
         fs, root = _file_system(url)
-        is_folder = urlsplit(url).path.endswith("/") if _is_web(url) else fs.info(root)["type"] == "directory"
-        if is_folder and _is_web(url) and urlsplit(url).query:
+        is_folder = urlsplit(url).path.endswith("/") if is_web(url) else fs.info(root)["type"] == "directory"
+        if is_folder and is_web(url) and urlsplit(url).query:
             raise UsageError(
                 f"{shown_address(url)} is a folder and its address has a query, with which no file of it is found; name files"
             )
         if is_folder:
             return _videos_below(fs, url, root)
-        name = PurePosixPath(unquote(urlsplit(url).path) if _is_web(url) else root).name
+        name = PurePosixPath(unquote(urlsplit(url).path) if is_web(url) else root).name
         if not is_name_below(name):
             raise UsageError(f"{shown_address(url)} names no file")
         return RemoteFiles((_remote_file(url, name, fs.info(root)),), ())
-
-
-def _checked(url: str) -> str:
-    """The address with its scheme in small letters. Raises UsageError, without the address, for a web address that is none."""
-    scheme, _, rest = url.partition("://")
-    url = f"{scheme.lower()}://{rest}"
-    if _is_web(url):
-        try:
-            parts = urlsplit(url)
-            is_right = bool(parts.hostname) and (parts.port or 0) >= 0
-        except ValueError:
-            is_right = False
-        if not is_right:
-            raise UsageError(
-                "a web address has no readable host and port; write the signs / ? # [ ] @ of a user or password as "
-                "%2F %3F %23 %5B %5D %40"
-            )
-    return url
 
 
 def fetch(remote: RemoteFile, folder: Path, on_progress: Callable[[], None]) -> Path:
@@ -157,7 +113,7 @@ def _pieces(url: str) -> Iterator[bytes]:
     with _explained(url, CameraNotOpened):
         fs, root = _file_system(url)
         # of a web server one stream, for not every one gives ranges; of a store a range for each piece
-        how = {"block_size": 0} if _is_web(url) else {"block_size": _PIECE_BYTES, "cache_type": "none"}
+        how = {"block_size": 0} if is_web(url) else {"block_size": _PIECE_BYTES, "cache_type": "none"}
         file = fs.open(root, "rb", **how)
     with file:
         while True:
@@ -175,7 +131,7 @@ def _videos_below(fs: Any, url: str, root: str) -> RemoteFiles:
     for info in _files_below(fs, url, root, left_out):
         address = info["name"]
         name = address[len(base) :]
-        if _is_web(url):
+        if is_web(url):
             name = unquote(name.partition("?")[0])
             if name.endswith("/"):
                 continue  # the same folder in another order
@@ -227,7 +183,7 @@ def _files_below(fs: Any, url: str, root: str, left_out: set[str]) -> Iterator[d
 
 def _whole(fs: Any, url: str, address: str) -> str:
     """The address of something in a file system, with its scheme."""
-    return address if _is_web(url) else str(fs.unstrip_protocol(address))
+    return address if is_web(url) else str(fs.unstrip_protocol(address))
 
 
 def _info(fs: Any, address: str) -> dict[str, Any]:
@@ -254,16 +210,12 @@ def _time_ns(stated: object) -> int:
         return 0
 
 
-def _is_web(url: str) -> bool:
-    return url.lower().startswith(("http://", "https://"))
-
-
 def _file_system(url: str) -> tuple[Any, str]:
     """fsspec's file system of an address, and the address in it."""
     import fsspec
 
     options: dict[str, Any] = {}
-    if _is_web(url):
+    if is_web(url):
         import aiohttp
 
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_READ_S)

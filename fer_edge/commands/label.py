@@ -103,7 +103,7 @@ def _label(args: argparse.Namespace) -> int:
     settings = load_settings(vars(args), args.config).settings
     if args.explain_privacy:
         from device.privacy import explain_label
-        from device.recorded.remote import is_remote
+        from device.recorded.remote_address import is_remote
 
         on_cluster, reads_addresses = args.engine is not None, any(map(is_remote, args.paths))
         output(

@@ -20,7 +20,8 @@ from device.label import label
 from device.recorded.files import LabelOptions, Recording, find_recordings
 from device.recorded.index import Index
 from device.recorded.merge import merge
-from device.recorded.remote import is_name_below, is_remote, shown_address
+from device.recorded.remote import is_name_below
+from device.recorded.remote_address import is_remote, shown_address
 from device.recorded.shards import Shard
 from fer_edge.errors import UsageError
 from fer_edge.synthetic_face import face_frame
